@@ -28,7 +28,7 @@ const FACTS: &str = r#"
 path = "/etc/report.d/loader"
 content = '''
 fact images "$(ls /boot/efi/EFI/Linux | tr '\n' ' ')"
-fact stub "$(bootctl status 2>/dev/null | awk '/Stub:/ { print $2; exit }')"
+fact stub "$(bootctl status 2>/dev/null | grep -o -m 1 systemd-stub)"
 fact words "$(tr ' ' '\n' </proc/cmdline | grep -c -e '^vmimage.mark=' -e '^vmimage.told$')"
 '''
 "#;
