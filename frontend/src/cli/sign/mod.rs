@@ -8,7 +8,6 @@ use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
 
 use exporter::authenticode::{is_program, sign_file};
 use exporter::container::{self, Compression, Format, Output, Target};
@@ -17,7 +16,6 @@ use exporter::pki::{Certificates, Signer};
 use exporter::sign;
 use exporter::spec::Spec;
 use exporter::terminal::line;
-use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 
 use self::command::Command;
 use super::output;
@@ -25,7 +23,7 @@ use crate::ask::help_of;
 use crate::base::disk::{DiskInfo, Made};
 use crate::base::make::{Making, is_stdout, spool, threads};
 use crate::base::temporary::Folder;
-use crate::base::{Error, Result, ShowArgs, Stage, terminal, text};
+use crate::base::{Error, Result, ShowArgs, Stage, interrupt, terminal, text};
 
 /// Sign a program for UEFI, or every one on a disk, for Secure Boot.
 ///
@@ -139,11 +137,7 @@ fn sign_disk(args: &Args, signer: &Signer) -> Result<()> {
     let spec = Spec { formats, compression: args.compression, ..Spec::default() };
     let compressions = spec.compressions()?;
     output::check(&paths, &spec.formats)?;
-    let stop = Arc::new(AtomicBool::new(false));
-    for signal in [SIGHUP, SIGINT, SIGTERM] {
-        signal_hook::flag::register(signal, stop.clone())
-            .map_err(|error| Error::internal("signals: cannot be caught").because(error))?;
-    }
+    let stop = interrupt::flag()?;
     let meter = args.show.meter();
     meter.begin(Stage::Planning);
     let (_, disk) = container::open(&args.file)?;
